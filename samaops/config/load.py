@@ -66,7 +66,7 @@ def find(named: Path | None = None) -> Path:
         _("There is no configuration; looked for {places}").format(
             places=", ".join(str(place) for place in searched)
         ),
-        hint=_("samaops config init, or to practise: samaops lab up"),
+        hint=_("samaops config init  (or, to practise: samaops lab up)"),
     )
 
 

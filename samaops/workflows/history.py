@@ -24,7 +24,7 @@ from samaops.journal import history
 from samaops.journal.history import Change, Event, Journal
 from samaops.journal.owner import Owner
 from samaops.journal.plans import fault_of, plan_from
-from samaops.model.history import STATUS_WORDS, Moment, PastChange, local
+from samaops.model.history import Moment, PastChange, local
 from samaops.model.plan import Plan
 from samaops.site.commands import samaops
 from samaops.site.shell_words import operands, quoted
@@ -47,6 +47,8 @@ _KINDS = {
     history.ENDED: N_("ended"),
     history.INTERRUPTED: N_("found interrupted"),
 }
+# How a change ended, one word as programs read it.
+_ENDED = (N_("verified"), N_("applied"), N_("failed"), N_("reverted"), N_("refused"))
 
 
 class Wanted(Struct, frozen=True):
@@ -352,7 +354,7 @@ def _moment(event: Event, titles: list[str]) -> Moment:
     details = event.details
     # An earlier version called the output what was "said".
     output = details.get("output") or details.get("said") or details.get("status")
-    if output in STATUS_WORDS:
-        output = _(STATUS_WORDS[output])
+    if output in _ENDED:
+        output = _(output)
     text = _(": ").join([*words, str(output)] if output else words)
     return Moment(event.at, event.kind, event.step, text, details)

@@ -29,17 +29,14 @@ from samaops.site.commands import on_server
 from samaops.site.shell_words import operands
 
 _ENVIRONMENT = "docker.container.environment"
-
-
 # What the kernel of this machine says itself, without asking anybody: there is no way to that network.
 _NO_ROUTE = re.compile(r"\[Errno 101\]|network is unreachable", re.IGNORECASE)
 
 
 def _has_no_route(finding: Finding) -> bool:
-    """Return whether what this machine tried first was refused by its own kernel: nothing was sent to that server."""
-    return bool(
-        _NO_ROUTE.search(str(finding.evidence.get("tcp_message") or finding.evidence.get("ping_reason")))
-    )
+    """Return whether the kernel of this machine refused to send: by the connection that was tried, else by the echo."""
+    tried = finding.evidence.get("tcp_message") or finding.evidence.get("ping_reason")
+    return bool(_NO_ROUTE.search(str(tried)))
 
 
 def _is_not_reached(finding: Finding) -> bool:
@@ -61,14 +58,10 @@ def no_route_from_here(_finding: Finding, view: View) -> Root | None:
     if not lost:
         return None
     names = sorted({str(finding.server) for finding in lost})
-    # A machine that has a way to none of them has none to the rest of the site either.
-    is_cut_off = not view.ok("*.unreachable")
+    # A machine that has a way to none of them, and reached nobody, has none to the rest of the site either.
+    is_cut_off = len(lost) == len(view.bad("servers.host.unreachable")) and not view.ok("*.unreachable")
     others = codes("*.unreachable", when=_is_not_reached) if is_cut_off else ()
-    title = (
-        _("This machine has no network: nothing is known of {names}")
-        if is_cut_off
-        else _("This machine has no route to {names}: nothing is known of what runs there")
-    )
+    title = _("This machine has no route to {names}: nothing is known of what runs there")
     address = view.site.address_of(names[0])
     text = _(
         "Repair the network of this machine (cable, VPN, route), or look from another; leave the servers alone"

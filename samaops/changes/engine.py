@@ -17,7 +17,7 @@ from samaops.errors import INTERRUPTED, LOCKED, REFUSED, SamaopsError
 from samaops.facts.observation import Snapshot
 from samaops.i18n import _, joined
 from samaops.journal import history
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.plans import to_plain
 from samaops.model.plan import ActionStatus, Condition, LeftOut, Operation, Outcome, Plan, Step, codes_in
 

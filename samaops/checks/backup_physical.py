@@ -10,17 +10,12 @@ from samaops.facts.backup_run import Stanza
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.quantities import duration
-from samaops.site import chosen
-from samaops.site.commands import samaops
+from samaops.site.commands import typed
 
 DAY_SECONDS = 86_400.0
 # pgBackRest's own codes: it is well, or well and empty.
 _OK, _EMPTY = 0, 2
 _MOST_NAMED = 5
-
-
-def _command(context: Context, words: str) -> str:
-    return chosen.same(samaops(context.site, words))
 
 
 def _as_owner(context: Context, words: str) -> str:
@@ -66,7 +61,7 @@ def full_age(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
     if facts.survey is None or stanza is None or stanza.reason or stanza.code not in (_OK, _EMPTY):
         return  # backup.stanza.error speaks
     fulls = [backup for backup in stanza.backups if backup.kind == "full"]
-    hint = _command(context, "backup create")
+    hint = typed(context.site, "backup create")
     if not fulls:
         title = _("pgBackRest has no full backup of {name}: nothing can be restored").format(name=stanza.name)
         yield context.crit(title, evidence={"backups": len(stanza.backups)}, hint=hint)

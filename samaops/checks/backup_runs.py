@@ -10,9 +10,8 @@ from samaops.facts.backup_run import FAILED, GUIDE, KILLED, MISSING, PGBACKREST,
 from samaops.i18n import _
 from samaops.model.finding import Finding
 from samaops.model.quantities import duration
-from samaops.site import chosen
 from samaops.site.backup_policy import is_damaged, is_proved
-from samaops.site.commands import samaops
+from samaops.site.commands import typed
 
 HOUR_SECONDS = 3600.0
 DAY_SECONDS = 86_400.0
@@ -32,10 +31,6 @@ def _here(survey: Survey) -> list[Run]:
     return [run for run in _own(survey) if run.state == WHOLE and run.engine != PGBACKREST]
 
 
-def _command(context: Context, words: str) -> str:
-    return chosen.same(samaops(context.site, words))
-
-
 @access_check("backup.catalogue.unreadable", CatalogueFacts)
 def catalogue(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
     if facts.survey is None:
@@ -46,7 +41,7 @@ def catalogue(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
     if bad:
         text = _("Rows of the catalogue cannot be read: {names}")
         names = ", ".join(sorted(bad)[:_MOST_NAMED])
-        hint = _command(context, "backup verify --all")
+        hint = typed(context.site, "backup verify --all")
         yield context.warn(text.format(names=names), evidence=evidence, hint=hint)
         return
     text = _("The catalogue knows {count} backups")
@@ -72,7 +67,7 @@ def last_run(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
     }
     if newest.state in texts:
         title = texts[newest.state].format(id=newest.id, reason=newest.reason)
-        yield context.crit(title, evidence=evidence, hint=_command(context, "backup create"))
+        yield context.crit(title, evidence=evidence, hint=typed(context.site, "backup create"))
         return
     yield context.ok(
         _("The last backup: {id}, {state}").format(id=newest.id, state=newest.state), evidence=evidence
@@ -99,7 +94,7 @@ def damaged(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
     text = _("{count} backups are damaged; {id}: {reason}")
     title = text.format(count=len(bad), id=first.id, reason=reasons[first.id])
     judge = context.crit if first is whole[0] else context.warn
-    hint = _command(context, f"backup show {first.id}")
+    hint = typed(context.site, f"backup show {first.id}")
     yield judge(title, value=len(bad), evidence={"reasons": reasons}, hint=hint)
 
 
@@ -113,7 +108,9 @@ def grades(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
     newest = whole[0]
     if not is_proved(newest) and not is_damaged(newest):  # backup.grade.damaged speaks of one that is
         title = _("The newest backup {id} was never read through").format(id=newest.id)
-        yield context.warn(title, evidence={"id": newest.id}, hint=_command(context, "backup verify latest"))
+        yield context.warn(
+            title, evidence={"id": newest.id}, hint=typed(context.site, "backup verify latest")
+        )
         return
     restored = [
         grade.at for run in survey.runs if (grade := run.grades.restored) is not None and grade.is_good
@@ -124,7 +121,7 @@ def grades(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
             "The last restoration for a trial is dated {time} in the future: how long ago it was is not known"
         )
         title = title.format(time=duration(since - survey.epoch))
-        yield context.unknown(title, hint=_command(context, "backup drill"))
+        yield context.unknown(title, hint=typed(context.site, "backup drill"))
         return
     days = round(max(0.0, survey.epoch - since) / DAY_SECONDS, 1)
     text = (
@@ -134,7 +131,7 @@ def grades(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
     )
     title = text.format(age=duration(max(0.0, survey.epoch - since)))
     yield context.above(
-        days, title, evidence={"restored": len(restored)}, hint=_command(context, "backup drill")
+        days, title, evidence={"restored": len(restored)}, hint=typed(context.site, "backup drill")
     )
 
 
@@ -176,7 +173,7 @@ def copies(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
                 "The newest backup that {name} has is dated {time} in the future: how old it is is not known"
             )
             title = title.format(name=copy.name, time=duration(newest - survey.epoch))
-            yield about.unknown(title, hint=_command(context, "backup copy"))
+            yield about.unknown(title, hint=typed(context.site, "backup copy"))
             continue
         hours = round(max(0.0, survey.epoch - newest) / HOUR_SECONDS, 1)
         text = (
@@ -186,7 +183,7 @@ def copies(facts: CatalogueFacts, context: Context) -> Iterator[Finding]:
         )
         title = text.format(name=copy.name, age=duration(max(0.0, survey.epoch - newest)))
         evidence = {"name": copy.name, "copied": len(copied)}
-        yield about.above(hours, title, evidence=evidence, hint=_command(context, "backup copy"))
+        yield about.above(hours, title, evidence=evidence, hint=typed(context.site, "backup copy"))
 
 
 @check("backup.key.missing", CatalogueFacts)

@@ -14,7 +14,8 @@ from samaops.errors import ConfigurationError, reason_of
 from samaops.facts.schedule import FILES, PAUSES, FilesFacts, FoundFile, JobFacts, ScheduleFacts
 from samaops.i18n import _
 from samaops.journal import history
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.journal.ledger import Ledger
 from samaops.model.failure import FailureKind
 from samaops.site import jobs

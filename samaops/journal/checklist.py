@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from samaops.errors import UnavailableError
 from samaops.facts.checklist import Entry
 from samaops.journal import columns
-from samaops.journal.history import HistoryError, Journal, failures
+from samaops.journal.database import HistoryError, failures
+from samaops.journal.history import Journal
 from samaops.model.encoding import keyed
 
 if TYPE_CHECKING:

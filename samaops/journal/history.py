@@ -12,11 +12,8 @@ import json
 import logging
 import os
 import secrets
-import shlex
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,12 +22,13 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from samaops import resources
-from samaops.config import files, in_clear, masking, places
+from samaops.config import files, masking, places
 from samaops.config.settings import Settings
-from samaops.errors import ConfigurationError, RefusedError, SamaopsError, UnavailableError, reason_of
-from samaops.i18n import N_, _
-from samaops.journal import columns, seal
-from samaops.journal.owner import Owner, holder_of, this_process
+from samaops.errors import ConfigurationError, RefusedError, UnavailableError, reason_of
+from samaops.i18n import _
+from samaops.journal import columns, database, seal
+from samaops.journal.database import HistoryError
+from samaops.journal.owner import Owner, this_process
 from samaops.model.encoding import decode, keyed
 
 if TYPE_CHECKING:
@@ -45,33 +43,9 @@ UNDO_BEGUN, UNDO_ENDED, ENDED, INTERRUPTED = "undo_begun", "undo_ended", "ended"
 # How a change ends that did what it was to do: seen to work, or with nothing that could be seen of it.
 DONE = ("verified", "applied")
 STATUSES = (*DONE, "failed", "reverted", "refused")
-_CONNECT_SECONDS = 5
-# Of a shared history, the longest that any statement may take there.
-_STATEMENT_SECONDS = 30.0
-# Who only reads waits less for another one's lock; after a first wait in vain hardly at all, for some time: what reads the
-# history in ten places would wait ten times.
-_READ_SECONDS, _AGAIN_SECONDS, _LOCKED_FOR_SECONDS = 3.0, 0.1, 20.0
-_LOCKED = ("database is locked", "database table is locked")
-_LOCK_NOT_AVAILABLE = "55P03"
-# How long a connection that is opened now waits for a lock, in seconds.
-_patience: ContextVar[float] = ContextVar("patience", default=_CONNECT_SECONDS)
-# When a reader found a history locked, by its URL.
-_locked_at: dict[str, float] = {}
-# With room for every zone at both ends.
+# Changes that are read with one statement.
 _READ_AT_ONCE = 100
-# The largest plan that was ever kept has some 100 kB.
-_LIMIT_LENGTH = 0  # SQLite's name for it is in sqlite3 from Python 3.11 on
-_LARGEST_VALUE_BYTES = 32 * 1024 * 1024
-_KEEP_CLEAR = N_("add ?sslmode=verify-full to history.url, or ?require_auth=password where it is meant to be")
-# What SQLite says of a file that it cannot read; Python 3.10 does not tell its codes.
-_DAMAGED = ("file is not a database", "database disk image is malformed")
 logger = logging.getLogger(__name__)
-
-
-class HistoryError(SamaopsError):
-    """The journal can no longer be written while a change is under way."""
-
-    exit_code = 2
 
 
 class Event(Struct, frozen=True):
@@ -187,14 +161,14 @@ class Journal:
         """Return the connection to the journal's database, made when first asked for."""
         if self._engine is None:
             self._require_own_file()
-            self._engine = _engine(self._url)
+            self._engine = database.engine_of(self._url)
         return self._engine
 
     def prepare(self) -> None:
         """Make the journal if there is none, and prove that it can be written. Raises RefusedError."""
         try:
             self._private_file()
-            with self._failures():
+            with database.failures_of(self._url):
                 _create(self.engine())
         except (OSError, HistoryError) as error:
             reason = f"{self._file()}: {reason_of(error)}" if isinstance(error, OSError) else str(error)
@@ -209,7 +183,7 @@ class Journal:
             self.prepare()
         except RefusedError as error:
             raise HistoryError(str(error.__cause__ or error)) from error
-        with failures():
+        with database.failures():
             for table in tables:
                 table.metadata.create_all(self.engine())
 
@@ -238,7 +212,7 @@ class Journal:
             "at": columns.text(datetime.now(timezone.utc)), "site": self._site, "change": change, "kind": kind,
             "step": step, "details": json.dumps(self._redact(details), ensure_ascii=False),
         }  # fmt: skip
-        with self._failures(), self.engine().begin() as connection:
+        with database.failures_of(self._url), self.engine().begin() as connection:
             connection.execute(_table().insert(), values)
 
     def changes(self, limit: int = 20) -> tuple[Change, ...]:
@@ -306,7 +280,11 @@ class Journal:
         try:
             if self._url.startswith("sqlite"):
                 self._file().stat()
-            with self._failures(), self._waiting_less(), self.engine().connect() as connection:
+            with (
+                database.failures_of(self._url),
+                database.waiting_less(self._url),
+                self.engine().connect() as connection,
+            ):
                 _require_known(connection)
                 return connection.execute(query).all() if inspect(connection).has_table(table) else ()
         except FileNotFoundError:
@@ -316,51 +294,8 @@ class Journal:
         except HistoryError as error:
             raise UnavailableError(str(error), hint=error.hint or "samaops config show") from error
 
-    @contextmanager
-    def _waiting_less(self) -> Iterator[None]:
-        """Let a reader not wait for a lock as long as a writer does, who has more to lose."""
-        since = time.monotonic() - _locked_at.get(self._url, -_LOCKED_FOR_SECONDS)
-        token = _patience.set(_READ_SECONDS if since >= _LOCKED_FOR_SECONDS else _AGAIN_SECONDS)
-        try:
-            yield
-        finally:
-            _patience.reset(token)
-
-    def _note_locked(self) -> None:
-        now = time.monotonic()
-        if now - _locked_at.get(self._url, -_LOCKED_FOR_SECONDS) >= _LOCKED_FOR_SECONDS:
-            _locked_at[self._url] = now
-
-    @contextmanager
-    def _failures(self) -> Iterator[None]:
-        """Turn the database's errors into HistoryError; that of a file names it, and says what to do with a damaged one."""
-        from sqlalchemy.exc import DBAPIError
-
-        try:
-            with failures():
-                yield
-        except HistoryError as error:
-            cause = error.__cause__
-            if getattr(getattr(cause, "orig", None), "sqlstate", "") == _LOCK_NOT_AVAILABLE:
-                self._note_locked()
-            if not self._url.startswith("sqlite") or isinstance(
-                cause, OSError
-            ):  # that names the file already
-                raise
-            file = self._file()
-            words = str(cause.orig) if isinstance(cause, DBAPIError) else type(cause).__name__
-            if words.startswith(_LOCKED):
-                self._note_locked()
-                raise _locked(file) from error
-            hint = shlex.join(("mv", str(file), f"{file}.damaged")) if words in _DAMAGED else ""
-            raise HistoryError(
-                _("the history says: {words}").format(words=f"{file}: {words}"), hint
-            ) from error
-
     def _file(self) -> Path:
-        from sqlalchemy.engine import make_url
-
-        return Path(make_url(self._url).database or "")
+        return database.file_of(self._url)
 
     def _private_file(self) -> None:
         if self._url.startswith("sqlite"):
@@ -392,24 +327,6 @@ class Journal:
             self._engine = None
 
 
-def _locked(file: Path) -> HistoryError:
-    """Return that another process keeps the history locked, and who, where that is known."""
-    text = _("the history {file} is locked by another process")
-    hint = shlex.join(("fuser", "-v", str(file)))
-    with suppress(OSError):
-        # Who closes a file that he has opened in any other way gives up the locks that his process has on it.
-        opened = os.open(file, os.O_PATH)
-        try:
-            holder = holder_of(opened, "POSIX")
-        finally:
-            os.close(opened)
-        if holder is not None:
-            text = _("the history {file} is locked by the process {pid} of {user}")
-            hint = f"ps -fp {holder.pid}"
-            return HistoryError(text.format(file=file, pid=holder.pid, user=holder.user), hint)
-    return HistoryError(text.format(file=file), hint)
-
-
 def _event(row: Any) -> Event:
     """Return a line of the journal; of one that others have spoiled there are no details, and its change is unreadable."""
     step = row.step if isinstance(row.step, int) else None
@@ -419,56 +336,6 @@ def _event(row: Any) -> Event:
         logger.warning("line %s of the history cannot be read: %s", row.number, error)
         details = {}
     return Event(row.number, str(row.at), row.change, str(row.kind), step, details)
-
-
-def _engine(url: str) -> Engine:
-    from sqlalchemy import create_engine, event
-    from sqlalchemy.pool import NullPool
-
-    if url.startswith("postgresql"):
-        options = {"connect_timeout": _CONNECT_SECONDS, **_accepted_logins(url)}
-        shared = create_engine(url, connect_args=options, poolclass=NullPool)
-
-        @event.listens_for(shared, "connect")
-        def _bounded(connection: Any, _record: object) -> None:
-            connection.autocommit = True
-            for name, seconds in (
-                ("statement_timeout", _STATEMENT_SECONDS),
-                ("lock_timeout", _patience.get()),
-            ):
-                connection.execute(f"SET {name} = {round(seconds * 1000)}")
-            connection.autocommit = False
-
-        return shared
-    engine = create_engine(url, poolclass=NullPool)
-
-    @event.listens_for(engine, "connect")
-    def _durable(connection: Any, _record: object) -> None:
-        if hasattr(connection, "setlimit"):  # from Python 3.11 on
-            connection.setlimit(_LIMIT_LENGTH, _LARGEST_VALUE_BYTES)
-        connection.execute(f"PRAGMA busy_timeout = {round(_patience.get() * 1000)}")
-        connection.execute("PRAGMA synchronous = FULL")
-
-    return engine
-
-
-def _accepted_logins(text: str) -> dict[str, str]:
-    """Return what keeps the password itself from whoever answers in the place of the history's server.
-
-    As ``clients.libpq.accepted_logins``; where it is meant to have it, the URL says ``require_auth``.
-    """
-    from psycopg import pq
-    from sqlalchemy.engine import make_url
-
-    url = make_url(text)
-    places = [url.host or "", *(str(url.query.get(key, "")) for key in ("host", "hostaddr"))]
-    is_here = all(not place or place[0] in "/@" or in_clear.is_loopback(place) for place in places)
-    if is_here or "require_auth" in url.query or in_clear.HAS_TLS_IN_URL.search(text):
-        return {}
-    if pq.version() < in_clear.FIRST_LIBPQ:
-        words = _("libpq {version} would send the password in clear to whoever asks for it")
-        raise HistoryError(": ".join((words.format(version=pq.version() // 10000), _(_KEEP_CLEAR))))
-    return {"require_auth": "!password"}
 
 
 def _table() -> Table:
@@ -522,32 +389,3 @@ def _table_probe(connection: Any) -> None:
     """Insert a row that is rolled back: a full disk or a missing right is known before anything is changed."""
     row = {"at": "", "site": "", "change": "", "kind": "probe", "step": None, "details": "{}"}
     connection.execute(_table().insert(), row)
-
-
-@contextmanager
-def readable(what: object = "") -> Iterator[None]:
-    """Turn what is not as samaops has written it into HistoryError; ``what`` is the number of the row, where it has one."""
-    try:
-        yield
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {str(error)[:200]}"
-        if what != "":
-            reason = _("row {number}: {reason}").format(number=str(what)[:20], reason=reason)
-        raise HistoryError(_("not readable: {reason}").format(reason=reason)) from error
-
-
-@contextmanager
-def failures() -> Iterator[None]:
-    """Turn the database's errors into HistoryError, without SQL, parameters or passwords."""
-    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-
-    try:
-        yield
-    except DBAPIError as error:
-        words = str(error.orig).strip().splitlines()
-        if in_clear.ASKED.search(str(error.orig)):
-            asked = _("the history's PostgreSQL asks for the password in clear, and was not given it")
-            raise HistoryError(": ".join((asked, _(_KEEP_CLEAR)))) from error
-        raise HistoryError(_("the history says: {words}").format(words=words[0] if words else "")) from error
-    except SQLAlchemyError as error:
-        raise HistoryError(_("the history says: {words}").format(words=type(error).__name__)) from error

@@ -18,7 +18,8 @@ from samaops.facts.schedule import OPEN, STATES, Leader, Pause, Run
 from samaops.journal import columns, lease
 from samaops.journal import ledger_tables as tables
 from samaops.journal.columns import moment, text, text_or_none
-from samaops.journal.history import HistoryError, Journal, failures, readable
+from samaops.journal.database import HistoryError, failures, readable
+from samaops.journal.history import Journal
 from samaops.journal.owner import Owner
 from samaops.model.encoding import decode
 

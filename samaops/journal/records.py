@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from samaops.errors import UnavailableError
 from samaops.journal import columns
-from samaops.journal.history import HistoryError, Journal, failures, readable
+from samaops.journal.database import HistoryError, failures, readable
+from samaops.journal.history import Journal
 from samaops.model.encoding import keyed
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from msgspec import Struct
 
 from samaops.facts.sample import DEGRADED, DOWN, UNOBSERVED, UP, Minute, Sample
 from samaops.i18n import _
-from samaops.journal.history import HistoryError, Journal, failures
+from samaops.journal.database import HistoryError, failures
+from samaops.journal.history import Journal
 from samaops.model.typed import ready
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ COST = "samaops/cost"
 # Before a subject that a second look of its minute saw up again, which the first one had seen down.
 AGAIN = "samaops/again/"
 _NUMBERS = (int, float, type(None))
+# What a row raises that others have put a value of another kind into.
+_SPOILED = (msgspec.DecodeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
 _encode, _decode = msgspec.json.encode, msgspec.json.decode
 
 
@@ -337,14 +340,7 @@ def _pieces(row: Any) -> Iterator[Piece]:
             if type(sample.subject) is not str or type(sample.value) not in _NUMBERS:
                 raise _unreadable(row.at)
             yield Piece(sample.subject, row.at, _ONE[sample.state], None, sample)
-    except (
-        msgspec.DecodeError,
-        LookupError,
-        TypeError,
-        ValueError,
-        ArithmeticError,
-        RecursionError,
-    ) as error:
+    except _SPOILED as error:
         raise _unreadable(row.at) from error
 
 
@@ -354,14 +350,7 @@ def _piece(row: Any) -> Piece:
         if type(row.subject) is not str:
             raise _unreadable(row.at)
         return Piece(row.subject, row.at, tuple(_runs(row.states)), figures)
-    except (
-        msgspec.DecodeError,
-        LookupError,
-        TypeError,
-        ValueError,
-        ArithmeticError,
-        RecursionError,
-    ) as error:
+    except _SPOILED as error:
         raise _unreadable(row.at) from error
 
 

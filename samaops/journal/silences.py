@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from samaops.errors import UnavailableError
 from samaops.facts.telling import Seen, Silence, Trouble
 from samaops.journal import columns
-from samaops.journal.history import HistoryError, Journal, failures, readable
+from samaops.journal.database import HistoryError, failures, readable
+from samaops.journal.history import Journal
 from samaops.model.encoding import decode, encode
 
 if TYPE_CHECKING:

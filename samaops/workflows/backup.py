@@ -32,9 +32,9 @@ from samaops.facts.backup_run import (
 from samaops.i18n import N_, _, joined, ngettext
 from samaops.model.quantities import duration, moment, size
 from samaops.model.table import Column, Table
-from samaops.site import chosen, redaction
+from samaops.site import redaction
 from samaops.site.backup_policy import decide, is_proved, rules_of
-from samaops.site.commands import samaops
+from samaops.site.commands import typed
 from samaops.site.site import Site
 
 Row = dict[str, Any]
@@ -244,11 +244,11 @@ def _commands(site: Site, survey: Survey, expired: int) -> Iterator[str]:
     whole = [run for run in runs if run.state == WHOLE]
     newest = runs[0] if runs else None
     if not whole or (newest is not None and newest.state == KILLED):
-        yield chosen.same(samaops(site, "backup create"))
+        yield typed(site, "backup create")
     elif not is_proved(whole[0]):
-        yield chosen.same(samaops(site, "backup verify latest"))
+        yield typed(site, "backup verify latest")
     if expired:
-        yield chosen.same(samaops(site, "backup prune"))
+        yield typed(site, "backup prune")
 
 
 def _told(run: Run, manifest: Manifest | None) -> Iterator[tuple[str, str]]:

@@ -20,6 +20,7 @@ from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _, joined
 from samaops.journal import history, lock, lock_directory, seal
+from samaops.journal.database import HistoryError
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
 from samaops.journal.plans import to_plain
@@ -167,7 +168,7 @@ def apply(site: Site, plan: Plan, wait_seconds: float, world: LiveWorld | None =
             _note_interrupted(journal, plan.lock)
             applied = Engine(world, journal, locks.check, wait_seconds).apply(plan)
             findings = _cured(world, plan) if applied.exit_code == 0 else ()
-    except history.HistoryError as error:
+    except HistoryError as error:
         raise RefusedError(_("{reason}; nothing was changed").format(reason=error.message)) from error
     finally:
         journal.close()

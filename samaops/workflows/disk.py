@@ -19,7 +19,7 @@ from samaops.facts.maintenance import DirectoriesFacts, Growth, MountUse
 from samaops.facts.observation import Observation
 from samaops.facts.selection import Selection
 from samaops.i18n import _, joined
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.records import Records
 from samaops.model import encoding
 from samaops.model.quantities import duration, size

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from samaops.facts.schedule import LEASE_SECONDS, RUNNING, Pause, Run
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.journal.ledger import Ledger
 from samaops.journal.owner import Owner
 from tests.service.postgres_server import PostgresServer, postgres_server

@@ -23,7 +23,8 @@ from samaops.errors import RefusedError, UsageError
 from samaops.facts.checklist import SEEN, SIGNED, BookFacts, Entry
 from samaops.facts.selection import EVERYTHING
 from samaops.journal.checklist import Book
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.model.plan import Plan
 from samaops.site import chosen
 from samaops.site.commands import LAB_SITE

@@ -15,7 +15,8 @@ from samaops.config import masking
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, UnavailableError
 from samaops.journal import history
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.journal.owner import this_process
 from samaops.site.site import Site
 from samaops.workflows import change as workflow

@@ -15,7 +15,7 @@ import pytest
 
 from samaops.config.settings import Settings
 from samaops.errors import UnavailableError
-from samaops.journal import history
+from samaops.journal import database
 from samaops.journal.history import Journal
 from samaops.site.site import Site
 from samaops.workflows.reports import monthly
@@ -42,8 +42,8 @@ def locked_by_another(file: Path) -> Iterator[int]:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(history, "_READ_SECONDS", 0.4)
-    monkeypatch.setattr(history, "_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(database, "_READ_SECONDS", 0.4)
+    monkeypatch.setattr(database, "_AGAIN_SECONDS", 0.05)
     file = tmp_path / "history.sqlite3"
     Journal(f"sqlite:///{file}", "dakar").prepare()
     return file
@@ -76,21 +76,21 @@ def test_the_report_of_a_month_comes_in_seconds_and_says_what_it_could_not_read(
 
 
 def test_a_writer_waits_as_long_as_ever(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert history._patience.get() == history._CONNECT_SECONDS
+    assert database._patience.get() == database._CONNECT_SECONDS
     journal = Journal(f"sqlite:///{file}", "dakar")
     with locked_by_another(file), pytest.raises(UnavailableError):
         journal.changes()
     with journal.engine().connect() as connection:
-        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == history._CONNECT_SECONDS * 1000
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == database._CONNECT_SECONDS * 1000
 
 
 def test_asking_who_has_a_lock_and_preparing_gives_up_none_of_ours(file: Path) -> None:
     """Who closes a file gives up all the locks that his process has on it (fcntl), also those of other connections."""
-    with closing(sqlite3.connect(file, isolation_level=None)) as database:
-        database.execute("BEGIN EXCLUSIVE")
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
         ours = _locks_of(file)
         assert ours
-        assert "locked" in history._locked(file).message
+        assert "locked" in database.locked(file).message
         Journal(f"sqlite:///{file}", "dakar")._private_file()
         assert _locks_of(file) == ours
 

@@ -21,7 +21,7 @@ from samaops.facts.maintenance import DirectoriesFacts, LogFacts, LogMark, LogMa
 from samaops.facts.maintenance_week import Sizes, SizesFacts
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.records import Records
 from samaops.model.bulletin import Bulletin
 from samaops.model.cause import Cause, Fix, Verdict

@@ -21,8 +21,7 @@ from samaops.i18n import _
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
 from samaops.model.quantities import duration, moment
 from samaops.model.typed import ready
-from samaops.site import chosen
-from samaops.site.commands import samaops
+from samaops.site.commands import typed
 from samaops.site.site import Site
 
 SILENCE = "notify.silence"
@@ -81,7 +80,7 @@ def plan_silence(
     )
     if same is not None:
         text = _("it is silenced so already, until {moment}: {command}")
-        command = chosen.same(samaops(site, f"silence end {same.number}"))
+        command = typed(site, f"silence end {same.number}")
         return replace(
             plan, nothing_to_do=text.format(moment=moment(same.until.timestamp()), command=command)
         )
@@ -91,9 +90,7 @@ def plan_silence(
     )  # fmt: skip
     notes = (
         _("It stays in samaops diagnose, in reports and in the exit code; it ends early when it gets worse."),
-        _("end it before: {command}").format(
-            command=chosen.same(samaops(site, f"silence end {wanted.number}"))
-        ),
+        _("end it before: {command}").format(command=typed(site, f"silence end {wanted.number}")),
     )
     return replace(plan, steps=(_step("notify.silence", title, wanted, "", _written(wanted)),), notes=notes)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from samaops.clients.errors import ClientError
 from samaops.clients.rabbitmq import ManagementApi
 from samaops.facts.broker_definitions import Definition, Row
-from samaops.i18n import N_, _, ngettext
+from samaops.i18n import N_, _, ngettext, some
 from samaops.model.failure import FailureKind
 
 _REFUSALS = {"not empty": N_("messages are in it"), "in use": N_("somebody uses it")}
@@ -57,8 +57,12 @@ def _of_others(
         each for each, row in now.items()
         if row.get(field) == name and each != definition and each not in going
     ]  # fmt: skip
-    text = _("what was made for it since would go with it: {names}")
-    return text.format(names=", ".join(each.name for each in others[:5])) if others else ""
+    return _made_since(each.name for each in others)
+
+
+def _made_since(names: Iterable[str]) -> str:
+    shown = some(names, 5)
+    return _("what was made for it since would go with it: {names}").format(names=shown) if shown else ""
 
 
 def _of_vhost(api: ManagementApi, vhost: Definition, now: Known, going: AbstractSet[Definition]) -> str:
@@ -67,11 +71,9 @@ def _of_vhost(api: ManagementApi, vhost: Definition, now: Known, going: Abstract
     if any(row.get("vhost") == name for row in api.list_of("connections")):
         return _("somebody is connected to it")
     made = [*_in(api, "queues", name), *(each for each in _in(api, "exchanges", name) if _is_own(each))]
-    if made:
-        return _("what was made for it since would go with it: {names}").format(names=", ".join(made[:5]))
     # Whoever makes a virtual host is given rights in it by the broker.
     ours = Definition("permissions", (name, api.user))
-    return _of_others(vhost, now, going | {ours}, "vhost", name)
+    return _made_since(made) or _of_others(vhost, now, going | {ours}, "vhost", name)
 
 
 def _in(api: ManagementApi, kind: str, vhost: str) -> list[str]:
@@ -84,9 +86,9 @@ def _is_own(exchange: str) -> bool:
 
 def _of_queue(_api: ManagementApi, queue: Definition, now: Known, going: AbstractSet[Definition]) -> str:
     vhost, name = queue.key
-    bound = [each for each in now if _leads_to(each, vhost, "queue", name) and each not in going]
-    text = _("what was made for it since would go with it: {names}")
-    return text.format(names=", ".join(each.name for each in bound[:5])) if bound else ""
+    return _made_since(
+        each.name for each in now if _leads_to(each, vhost, "queue", name) and each not in going
+    )
 
 
 def _leads_to(each: Definition, vhost: str, kind: str, name: str) -> bool:

@@ -12,7 +12,8 @@ from samaops.clients.errors import ClientError
 from samaops.facts.telling import Silence
 from samaops.i18n import _
 from samaops.journal import history, silence_mark
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.journal.lock import this_process_now
 from samaops.journal.silences import Telling
 from samaops.model.failure import FailureKind

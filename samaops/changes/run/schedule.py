@@ -18,7 +18,8 @@ from samaops.errors import reason_of
 from samaops.facts.schedule import Pause
 from samaops.i18n import _
 from samaops.journal import history
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.journal.ledger import Ledger
 from samaops.journal.lock import this_process_now
 from samaops.model.failure import FailureKind

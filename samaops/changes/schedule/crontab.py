@@ -25,8 +25,8 @@ from samaops.facts.observation import Snapshot
 from samaops.facts.schedule import FilesFacts, ScheduleFacts
 from samaops.i18n import _, ngettext
 from samaops.model.plan import Condition, Operation, Plan, Risk, Step
-from samaops.site import chosen, jobs
-from samaops.site.commands import samaops
+from samaops.site import jobs
+from samaops.site.commands import typed
 from samaops.site.shell_words import operands
 from samaops.site.site import Site
 
@@ -216,7 +216,7 @@ def _not_yet(snapshot: Snapshot, site: Site, path: str) -> Iterator[str]:
         yield text.format(command=f"crontab {operands(path)}")
     leads = next((facts.leader for _seen, facts in snapshot.facts_of(ScheduleFacts)), None)
     if leads is None or leads.until <= snapshot.taken_at:
-        command = chosen.same(samaops(site, "schedule install systemd"))
+        command = typed(site, "schedule install systemd")
         text = _("No scheduler runs yet, so nothing begins these jobs; then: {command}")
         yield text.format(command=command)
 

@@ -10,7 +10,8 @@ from samaops.collect.registry import Target, collects
 from samaops.facts.checklist import BookFacts
 from samaops.journal import history
 from samaops.journal.checklist import Book
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site
 

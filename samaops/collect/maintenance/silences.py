@@ -10,7 +10,8 @@ from samaops.collect.engine import Probe
 from samaops.collect.registry import Target, collects
 from samaops.facts.telling import SILENCES, SilencesFacts
 from samaops.journal import history
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.journal.silences import Telling
 from samaops.model.failure import FailureKind
 from samaops.site.site import Site

@@ -16,7 +16,7 @@ from samaops.facts.selection import Selection
 from samaops.facts.systems import SYSTEMS
 from samaops.i18n import N_, _, joined, ngettext
 from samaops.journal.checklist import Book
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.model.status import NAGIOS_CODE, SEVERITY, worst
 from samaops.model.table import Column, Table
 from samaops.site import redaction

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from samaops.i18n import _
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.records import Records
 from samaops.site import redaction
 from samaops.site.site import Site

@@ -12,7 +12,7 @@ from samaops.facts.maintenance import HistoryFacts, Past
 from samaops.facts.observation import Observation, Snapshot
 from samaops.facts.selection import Selection
 from samaops.i18n import _
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.records import Record, Records
 from samaops.model import encoding
 from samaops.model.failure import Failure, FailureKind

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from samaops.config import consistency
 from samaops.errors import UsageError
 from samaops.i18n import _
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.model.routine import ListedTask, Routine
 from samaops.site.site import Site
 from samaops.workflows.maintenance import past

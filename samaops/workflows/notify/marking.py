@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from samaops.facts.telling import Silence, silences_of
 from samaops.journal import history, silence_mark
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.journal.silences import Telling
 from samaops.model.finding import Finding, Silenced
 from samaops.model.report import Report

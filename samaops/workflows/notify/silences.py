@@ -13,14 +13,14 @@ from samaops.errors import UnavailableError, UsageError
 from samaops.facts.selection import Selection
 from samaops.facts.telling import BAD, Silence, seen_of
 from samaops.i18n import _, ngettext
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.model import encoding
 from samaops.model.finding import Finding
 from samaops.model.plan import Plan
 from samaops.model.quantities import moment
 from samaops.model.table import Column, Table
-from samaops.site import chosen, jobs, redaction
-from samaops.site.commands import samaops
+from samaops.site import jobs, redaction
+from samaops.site.commands import typed
 from samaops.site.site import Site
 from samaops.workflows import change, explain
 from samaops.workflows.notify.marking import with_history
@@ -129,7 +129,7 @@ def _why(silence: Silence) -> str:
 
 
 def _end(site: Site, silence: Silence) -> str:
-    return chosen.same(samaops(site, f"silence end {silence.number}"))
+    return typed(site, f"silence end {silence.number}")
 
 
 def _iso(moment_: datetime) -> str:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from samaops.config import cron
 from samaops.errors import ConfigurationError
 from samaops.i18n import _
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.silences import Telling
 from samaops.model.report import Report
 from samaops.site import jobs, redaction

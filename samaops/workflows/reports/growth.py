@@ -17,7 +17,7 @@ from samaops.errors import UnavailableError, UsageError
 from samaops.facts.availability import Growth
 from samaops.facts.maintenance import MountUse
 from samaops.i18n import _
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.records import Record, Records
 from samaops.model import encoding
 from samaops.model.quantities import duration, size

@@ -46,7 +46,8 @@ from samaops.facts.selection import Selection
 from samaops.facts.servers import ServerFacts
 from samaops.i18n import _
 from samaops.journal import history
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.journal.samples import Samples
 from samaops.model.failure import OUTAGE_KINDS, Failure
 from samaops.site import redaction

@@ -23,7 +23,7 @@ from samaops.facts.sample import (
     Span,
 )
 from samaops.i18n import _
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.samples import AGAIN, Figures, Piece, Samples
 from samaops.site import jobs
 from samaops.site.site import Site

@@ -36,7 +36,7 @@ from samaops.facts.schedule import (
 from samaops.facts.selection import Selection
 from samaops.facts.telling import BAD
 from samaops.i18n import _, joined
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.model.bulletin import Bulletin
 from samaops.model.finding import Finding
 from samaops.model.news import News

@@ -17,7 +17,7 @@ from samaops.config import files
 from samaops.errors import reason_of
 from samaops.facts.schedule import Leader, Pause, Run
 from samaops.i18n import _
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.ledger import Claim, Ledger
 from samaops.journal.owner import Owner
 from samaops.model.encoding import MisfitError, decode, encode

@@ -12,7 +12,7 @@ from samaops.collect import schedule as look
 from samaops.errors import UnavailableError
 from samaops.facts.schedule import NEVER_BEGUN, OPEN, JobFacts, Run, ScheduleFacts
 from samaops.i18n import _, joined
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.model.quantities import duration
 from samaops.model.table import Column, Table
 from samaops.site import jobs, redaction

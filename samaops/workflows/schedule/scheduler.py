@@ -31,7 +31,7 @@ from samaops.facts.schedule import (
     Run,
 )
 from samaops.i18n import _
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.owner import Owner
 from samaops.model.quantities import duration, moment
 from samaops.site.jobs import OFTEN_SECONDS, Job, late_seconds

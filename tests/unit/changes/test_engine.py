@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from samaops.changes.engine import Applied
 from samaops.errors import INTERRUPTED, LOCKED, REFUSED, ConfigurationError, LockedError
 from samaops.journal import history
-from samaops.journal.history import Change, HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Change, Journal
 from samaops.model.plan import ActionStatus, Outcome, Plan
 from tests.unit.changes.scripted import CURE, ScriptedWorld, engine, journal_in, plan, step, world_with
 

@@ -21,7 +21,8 @@ from samaops.config.secrets import LARGEST_BYTES, Secret
 from samaops.config.settings import Playbooks, Settings
 from samaops.errors import ConfigurationError, UsageError
 from samaops.journal import digests
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.journal.lock import UNKNOWN, FileLock
 from samaops.workflows.maintenance import announce
 

@@ -12,7 +12,7 @@ from samaops.config import places
 from samaops.config.settings import Notify, Settings
 from samaops.facts.telling import Seen, Silence
 from samaops.journal import silence_mark
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.model.finding import Finding
 from samaops.model.news import News
 from samaops.model.report import Report

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from samaops.facts.sample import DEGRADED, DOWN, UNOBSERVED, UP, WHOLE, Minute
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.samples import KEPT_DAYS, KEPT_HOURS_DAYS, KEPT_MINUTES_DAYS, Figures, Samples
 from samaops.site.jobs import zone_of
 from samaops.workflows.reports.seen import Seen, Subject

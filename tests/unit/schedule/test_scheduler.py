@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from samaops.config import cron
 from samaops.config.schedule_settings import Blackout
 from samaops.facts.schedule import BY_HAND, OK, RUNNING, Pause, Run
-from samaops.journal.history import HistoryError
+from samaops.journal.database import HistoryError
 from samaops.journal.ledger import Ledger
 from samaops.journal.owner import Owner
 from samaops.site.jobs import Job

@@ -10,7 +10,8 @@ from samaops.clients.errors import ClientError
 from samaops.facts.checklist import SIGNED, UNSIGNED, Entry
 from samaops.journal import history
 from samaops.journal.checklist import Book
-from samaops.journal.history import HistoryError, Journal
+from samaops.journal.database import HistoryError
+from samaops.journal.history import Journal
 from samaops.model.failure import FailureKind
 from samaops.model.plan import Operation, Outcome
 from samaops.site import shell_words

@@ -116,9 +116,14 @@ def run_prove(operation: Operation, site: Site) -> Outcome:
     with place_of(site) as place:
         missing = written((kept for _found, kept in _to_put(place, wanted)))
         proof = _proved(place.store, wanted.run, wanted.id, missing)
+    return _outcome(
+        proof, _("{count} objects are damaged in the copy, or not there, and are left out: {names}")
+    )
+
+
+def _outcome(proof: Proof, of_damaged: str) -> Outcome:
     if proof.damaged:
-        text = _("{count} objects are damaged in the copy, or not there, and are left out: {names}")
-        words = text.format(count=len(proof.damaged), names=", ".join(proof.damaged[:_MOST_NAMED]))
+        words = of_damaged.format(count=len(proof.damaged), names=", ".join(proof.damaged[:_MOST_NAMED]))
         return Outcome(False, words, is_seen=True)
     text = _("{count} objects, {size}: their sums are right")
     words = text.format(count=proof.objects, size=size(proof.bytes))
@@ -135,13 +140,7 @@ def _lines_of_verify(_operation: Operation, site: Site) -> tuple[str, ...]:
 def run_verify(operation: Operation, site: Site) -> Outcome:
     """Read all objects of a run, and say which are not as they were kept. Raises ClientError."""
     proof = prove(site, convert(operation.arguments, Proving).run)
-    if proof.damaged:
-        text = _("{count} objects are damaged in the copy, or not there: {names}")
-        words = text.format(count=len(proof.damaged), names=", ".join(proof.damaged[:_MOST_NAMED]))
-        return Outcome(False, words, is_seen=True)
-    text = _("{count} objects, {size}: their sums are right")
-    words = text.format(count=proof.objects, size=size(proof.bytes))
-    return Outcome(True, words, is_seen=True, measured={"objects": proof.objects, "bytes": proof.bytes})
+    return _outcome(proof, _("{count} objects are damaged in the copy, or not there: {names}"))
 
 
 @runs(RESTORE, lines=_lines)

@@ -15,6 +15,7 @@ import pytest
 
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, LockedError, RefusedError, UnavailableError
+from samaops.journal import database as of_history
 from samaops.journal import history
 from samaops.journal.history import Journal
 from samaops.journal.lock import ChangeLock
@@ -201,8 +202,8 @@ def test_a_history_says_its_version_and_one_of_a_newer_samaops_is_refused(
 def test_a_history_that_is_locked_in_the_database_is_said_in_time(
     journal: Journal, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "_READ_SECONDS", 0.3)
-    monkeypatch.setattr(history, "_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(of_history, "_READ_SECONDS", 0.3)
+    monkeypatch.setattr(of_history, "_AGAIN_SECONDS", 0.05)
     with postgres_server.connect(autocommit=False) as connection:
         connection.execute("LOCK TABLE samaops_events IN ACCESS EXCLUSIVE MODE")
         for most_seconds in (2.0, 1.0):

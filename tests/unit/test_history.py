@@ -7,6 +7,7 @@ import os
 import resource
 import sqlite3
 import stat
+from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from samaops.config import masking
 from samaops.config.settings import Settings
 from samaops.errors import ConfigurationError, RefusedError, UnavailableError
-from samaops.journal import history
+from samaops.journal import database, history
 from samaops.journal.database import HistoryError
 from samaops.journal.history import Journal
 from samaops.journal.owner import this_process
@@ -158,10 +159,9 @@ def test_a_full_disk_stops_a_change_before_it_starts(journal: Journal, file: Pat
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_busy_database_is_said_to_be_so(
-    journal: Journal, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "_CONNECT_SECONDS", 0.1)
+@pytest.mark.usefixtures("journal")
+def test_a_busy_database_is_said_to_be_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_patience", ContextVar("patience", default=0.1))
     with sqlite3.connect(file, isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(RefusedError, match="locked"):

@@ -38,7 +38,7 @@ def cache(site: Site, over: float | None, limit: int, sleep: Sleep = time.sleep)
         after = client.read("cache")
         seconds = time.monotonic() - started if over else None
     earlier = {(row["of"], row["id"]): row for row in before}
-    counted = [_row(row, earlier.get((row["of"], row["id"]), {}), seconds, conditions) for row in after]
+    counted = [_since(row, earlier.get((row["of"], row["id"]), {})) for row in after]
     is_reset = any(row["hit"] < 0 or row["read"] < 0 for row in counted)
     rows = [row for row in counted if row["hit"] + row["read"] > 0 and min(row["hit"], row["read"]) >= 0]
     databases = sorted((row for row in rows if row["of"] == "database"), key=_worst_first)
@@ -62,26 +62,30 @@ def cache(site: Site, over: float | None, limit: int, sleep: Sleep = time.sleep)
     totals = _total(databases, conditions, seconds)
     is_whole = bool(conditions["is_counted"]) and not is_reset
     answer = _answer(totals, relations, databases)
-    shown = [*databases, *relations[:limit]]
+    shown = [_row(row, seconds, conditions) for row in (*databases, *relations[:limit])]
     table = lists.table(site, "cache", columns, shown, answer, notes, is_whole=is_whole)
     return replace(table, figures=totals)
 
 
-def _row(after: look.Row, before: look.Row, seconds: float | None, conditions: look.Row) -> look.Row:
-    hit, read = (after[name] - before.get(name, 0) for name in ("hit", "read"))
+def _since(after: look.Row, before: look.Row) -> look.Row:
+    return {**after, **{name: after[name] - before.get(name, 0) for name in ("hit", "read")}}
+
+
+def _row(counted: look.Row, seconds: float | None, conditions: look.Row) -> look.Row:
+    hit, read = counted["hit"], counted["read"]
     read_bytes = read * conditions["block_bytes"]
-    kind = after["of"]
+    kind = counted["of"]
     outside = f"{size(read_bytes / seconds)}/s" if seconds else size(read_bytes)
     return {
         "of": kind,
         "kind": _(_KINDS[kind]),
-        "name": after["name"],
+        "name": counted["name"],
         "percent": _percent(hit, read),
         "hit": hit,
         "read": read,
         "read_bytes": read_bytes,
         "outside": outside,
-        "counted_seconds": after["counted_seconds"] if seconds is None else seconds,
+        "counted_seconds": counted["counted_seconds"] if seconds is None else seconds,
     }
 
 
@@ -133,7 +137,7 @@ def _sentences(
         size=totals["shared_buffers"],
     )
     worst = relations[0] if relations and relations[0]["read"] else None
-    if worst and (worst["percent"] or 0.0) < _LEAST_PERCENT:
-        yield _("most from outside: {name}, {percent:.1f} % found").format(
-            name=worst["name"], percent=worst["percent"]
-        )
+    percent = _percent(worst["hit"], worst["read"]) if worst else None
+    if worst and percent is not None and percent < _LEAST_PERCENT:
+        text = _("most from outside: {name}, {percent:.1f} % found")
+        yield text.format(name=worst["name"], percent=percent)
